@@ -120,12 +120,14 @@ def test_padded_clips_and_the_other_masks_train(source, tmp_path, mask):
 
 
 @pytest.mark.slow
-def test_two_ranks_equal_one_with_the_double_batch(tmp_path):
+def test_two_ranks_equal_one_with_the_double_batch(tmp_path, programs):
     """Per-clip masks, equal lengths, no dropout, and batch norm over both."""
     source = lists(tmp_path / "lists", longer=0.0)
     still = dict(dropout=0.0, attention_dropout=0.0, dropout_input=0.0, validate_interval_updates=2, checkpoint_steps=3)
     pretrain(config(source, tmp_path / "one", max_tokens=32000, **still), quiet=True)
-    torchrun("-m", "auricle", *mae_ast_runs.flags(source, tmp_path / "two", max_tokens=16000, **still), "--quiet")
+    torchrun(
+        programs, "-m", "auricle", *mae_ast_runs.flags(source, tmp_path / "two", max_tokens=16000, **still), "--quiet"
+    )
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=2e-5, rtol=1e-5)

@@ -2,8 +2,8 @@
 
 A fresh process spends two seconds of the processor on imports, and the pages of the documentation start two hundred. Here a small
 program sends its command line, folder, environment and open files to a server, which forks: the child runs the line as Python would
-(``-m``, ``-c``, a file). Signals to the program reach the child. What happens while modules are imported (the choice of threads,
-Ctrl-C) is not covered, and the child is in the process group of the server; ``tests/cli/`` starts true processes.
+(``-m``, ``-c``, a file). Signals to the program reach the child, SIGKILL too. What happens while modules are imported (the choice
+of threads, Ctrl-C) is not covered, and the child is in the process group of the server; ``tests/cli/`` starts true processes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from helpers.patience import PATIENCE
 
 IMPORTED = (
     "auricle", "auricle.cli.main", "auricle.detectors.files", "auricle.inference.tagger", "auricle.inference.embedder",
-    "auricle.training.run", "torch._dynamo", "auricle.evaluation", "sklearn.linear_model", "scipy.optimize", "matplotlib.pyplot",
+    "auricle.training.run", "auricle.training.sharding", "auricle.evaluation", "torch.distributed.run",
+    "torch._dynamo.trace_rules", "sklearn.linear_model", "scipy.optimize", "matplotlib.pyplot",
 )  # fmt: skip
 
 MOST_FILES = 200  # open ones of a program
@@ -132,9 +133,19 @@ def _next_request(address: str) -> tuple[list[str], str, dict[str, str]]:
                 os.close(file)
             with contextlib.suppress(OSError):  # the program was killed
                 connection.sendall(f"{child}\n".encode())
-                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                threading.Thread(target=_kill_with, args=(connection, child), daemon=True).start()
+                ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # a zombie: its number is not given away
+                assert ended is not None
+                code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
                 connection.sendall(f"{code}\n".encode())
             os._exit(0)
+
+
+def _kill_with(connection: socket.socket, child: int) -> None:
+    """Kill the child when the program is gone: it was killed, and nobody will read the child's answers."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+        os.kill(child, signal.SIGKILL)
 
 
 def _take(received: list[int], wanted: list[int]) -> None:
@@ -155,7 +166,12 @@ def _run(words: list[str], folder: str, environment: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.orig_argv = [sys.executable, *words]
     sys.path[:] = [place for place in sys.path if place != str(TESTS)]
+    given = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[0:0] = [place for place in given if place and place not in sys.path]
     if words[0] == "-B":  # of a worker whose parent writes no bytecode: the server does as its environment says
+        words = words[1:]
+    if words[0] == "-u":
+        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
         words = words[1:]
     if words[0] == "-m":
         sys.argv, sys.path[0:0] = words[1:], [folder]

@@ -25,11 +25,11 @@ from helpers.training_runs import config, flags, prepared
 pytestmark = pytest.mark.slow
 
 
-def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
+def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path, programs):
     source = prepared(tmp_path / "data")
     settings = dict(optim="sgd", epochs=2)
     pretrain(config(source, tmp_path / "one", batch_size=8, **settings), quiet=True)
-    torchrun("-m", "auricle", *flags(source, tmp_path / "two", batch_size=4, **settings), "--quiet")
+    torchrun(programs, "-m", "auricle", *flags(source, tmp_path / "two", batch_size=4, **settings), "--quiet")
     one, two = (
         load_file(CheckpointStore(tmp_path / name / "checkpoints").checkpoints()[0] / "weights.safetensors")
         for name in ("one", "two")
@@ -42,7 +42,7 @@ def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path):
         assert b["grad_norm"] == pytest.approx(a["grad_norm"], rel=1e-5)
 
 
-def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path):
+def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path, programs):
     """A run of an MN: batch norms see the batch of both ranks, and their scales and shifts learn too.
 
     The sums of two ranks round differently, which at a kink of an activation is more than rounding in the updates that follow.
@@ -52,7 +52,7 @@ def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path):
     finetune_run(finetune_config(sounds, tmp_path / "one", model, batch_size=6, **changes), quiet=True)
     two = finetune_config(sounds, tmp_path / "two", model, batch_size=3, **changes)
     plain = option_arguments(two, FinetuneConfig("supervised", str(sounds)))
-    torchrun("-m", "auricle", "finetune", str(sounds), *plain, "--quiet")
+    torchrun(programs, "-m", "auricle", "finetune", str(sounds), *plain, "--quiet")
     first, second = (read_log(tmp_path / name / "metrics.jsonl", "step")[0] for name in ("one", "two"))
     assert second["loss"] == pytest.approx(first["loss"], rel=1e-5)
     assert second["grad_norm"] == pytest.approx(first["grad_norm"], rel=2e-4)
@@ -67,8 +67,8 @@ def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["small", "mn", "standardised"])
-def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(tmp_path, kind):
-    torchrun(str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), kind)
+def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(tmp_path, kind, programs):
+    torchrun(programs, str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), kind)
     two = load_file(tmp_path / "out.safetensors")
     net = network(kind)
     loss = step(net, *data(kind))
@@ -82,9 +82,9 @@ def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(tmp_pat
 
 
 @pytest.mark.parametrize("preset", ["patch-chunk", "frame-random", "ssast-patch"])
-def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset):
+def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset, programs):
     """With masks per clip, equal lengths and no dropout; the input's statistics are those of both ranks' clips."""
-    torchrun(str(TESTS / "helpers" / "mae_ast_rank_worker.py"), str(tmp_path / "out.safetensors"), preset)
+    torchrun(programs, str(TESTS / "helpers" / "mae_ast_rank_worker.py"), str(tmp_path / "out.safetensors"), preset)
     two = load_file(tmp_path / "out.safetensors")
     one = mae_ast_rank_worker.step(preset, DistContext(0, 1, torch.device("cpu")))
     assert two.keys() == one.keys()
@@ -94,8 +94,10 @@ def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset):
             torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5 * scale, msg=name)
 
 
-def test_the_error_of_a_failed_rank_ends_the_run(tmp_path):
+def test_the_error_of_a_failed_rank_ends_the_run(tmp_path, programs):
     """It does not leave the other rank waiting: that would outlast the patience of ``torchrun``."""
-    done = torchrun(str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None)
+    done = torchrun(
+        programs, str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None
+    )
     assert done.returncode != 0
     assert "rank 1 has a bad day" in done.stderr

@@ -22,13 +22,13 @@ MORTAL = str(TESTS / "helpers" / "mortal_rank.py")
 
 
 @pytest.mark.slow
-def test_ranks_that_are_killed_change_no_bit(tmp_path):
+def test_ranks_that_are_killed_change_no_bit(tmp_path, programs):
     """Rank 1 before there is a checkpoint, rank 0 in the middle of the run."""
     source = prepared(tmp_path / "data")
     settings = dict(epochs=3, accum_iter=3, checkpoint_steps=1, batch_size=2)
-    torchrun("-m", "auricle", *flags(source, tmp_path / "whole", **settings), "--quiet")
+    torchrun(programs, "-m", "auricle", *flags(source, tmp_path / "whole", **settings), "--quiet")
     words = flags(source, tmp_path / "run", **settings)
-    done = torchrun(MORTAL, "1@2,0@13", *words, "--quiet", restarts=2)
+    done = torchrun(programs, MORTAL, "1@2,0@13", *words, "--quiet", restarts=2)
     assert done.stderr.count(f"exitcode: -{int(signal.SIGKILL)}") == 2
     assert (tmp_path / "run" / "command.txt").read_text().count("auricle pretrain") == 3
     same(tmp_path / "whole", tmp_path / "run")

@@ -34,14 +34,14 @@ LAYERDROP = "layerdrop:float32:adam"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, programs):
     """What one launch of ``helpers.sharded_runs`` left."""
     folder = tmp_path_factory.mktemp("runs")
     prepared(folder / "data", clips=16)
     labelled_sounds(folder / "sounds")
     weight_file(folder, "m2d")
     names = ("whole", "spread", "terminated", "changing", "labels", "unequal", "overflow", *FLOAT32, *BF16, LAYERDROP)
-    torchrun(RUNS, str(folder), *names)
+    torchrun(programs, RUNS, str(folder), *names)
     return folder
 
 
@@ -131,8 +131,8 @@ def test_a_run_that_was_asked_to_end_continues_to_the_same_bits(runs):
 
 
 @pytest.mark.slow
-def test_a_killed_process_changes_no_bit(runs):
-    torchrun(RUNS, str(runs), "killed", restarts=1)
+def test_a_killed_process_changes_no_bit(runs, programs):
+    torchrun(programs, RUNS, str(runs), "killed", restarts=1)
     same(runs / "spread", runs / "killed")
 
 

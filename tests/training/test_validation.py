@@ -66,11 +66,11 @@ def test_workers_and_the_way_of_counting_change_no_score(data, held, whole, tmp_
 
 
 @pytest.mark.slow
-def test_two_ranks_give_the_scores_of_one(data, held, tmp_path):
+def test_two_ranks_give_the_scores_of_one(data, held, tmp_path, programs):
     """Frozen weights (rate 0), so that both score the same network: rank 1 has one batch of three less."""
     still = dict(LISTS, lr=1e-12, valid=held, optim="sgd", ema_decay_init=1.0, ema_decay=1.0)
     pretrain(config(data, tmp_path / "one", **still), quiet=True)
-    torchrun("-m", "auricle", *flags(data, tmp_path / "two", **still), "--quiet")
+    torchrun(programs, "-m", "auricle", *flags(data, tmp_path / "two", **still), "--quiet")
     one, two = ([row["val_loss"] for row in scored(tmp_path / name)] for name in ("one", "two"))
     assert two == pytest.approx(one, rel=1e-7)
 
