@@ -23,6 +23,8 @@ from helpers.stopping import logged, same, weights
 from helpers.torchrun import torchrun
 from helpers.training_runs import config, prepared
 
+pytestmark = pytest.mark.xdist_group("sharding")  # the runs are made once
+
 RUNS = str(TESTS / "helpers" / "sharded_runs.py")
 
 FLOAT32 = (
