@@ -105,14 +105,14 @@ def test_nothing_is_found_in_sound_without_a_fault(tmp_path):
     assert "nothing was found" in str(report)
 
 
-def test_nothing_is_found_in_the_synthetic_corpus(tmp_path):
+def test_nothing_is_found_in_the_synthetic_corpus(quick_workers, tmp_path):
     make_corpus(tmp_path / "sounds", clips_per_class=5, seconds=2.0, folds=5, workers=0)
     report = auricle.check(tmp_path / "sounds", workers=2)
     assert report.clips == 100
     assert names(report) == []
 
 
-def test_worker_processes_find_the_same(faulty, tmp_path, monkeypatch):
+def test_worker_processes_find_the_same(faulty, quick_workers, monkeypatch):
     folder, _, report, _ = faulty
     monkeypatch.setattr("auricle.core.parallel.FEW_ITEMS", 0)
     assert auricle.check(folder, workers=2).to_json()["findings"] == report.to_json()["findings"]
@@ -260,7 +260,7 @@ def test_a_killed_check_goes_on_where_it_was(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not ESC10.is_dir(), reason="no ../shared/data/esc10")
-def test_esc10_has_one_pair_of_copies_and_no_other_warning():
+def test_esc10_has_one_pair_of_copies_and_no_other_warning(quick_workers):
     report = auricle.check(ESC10 / "audio", labels=ESC10 / "meta.csv", workers=2)
     assert names(report) == ["near-duplicates", "band-limited", "padded"]
     assert {clip.id for clip in report.findings[0].clips} == {"2-28314-A.ogg", "2-30322-A.ogg"}

@@ -84,7 +84,7 @@ def test_existing_files_are_kept_and_broken_ones_counted(sounds, tmp_path, capsy
     assert not list(out.rglob("*.tmp"))
 
 
-def test_many_files_are_converted_in_processes_to_the_same_values(tmp_path):
+def test_many_files_are_converted_in_processes_to_the_same_values(quick_workers, tmp_path):
     write_sounds(tmp_path / "sounds", 70, seconds=0.1)
     one = LmsConfig(str(tmp_path / "sounds"), str(tmp_path / "one"), min_length=0.2, workers=1, quiet=True)
     two = LmsConfig(str(tmp_path / "sounds"), str(tmp_path / "two"), min_length=0.2, workers=2, quiet=True)

@@ -88,7 +88,9 @@ class Bandwidth:
         return round(last * self.rate / SIZE, -1)
 
     def _add(self, frames: np.ndarray) -> None:
-        spectrum = np.fft.rfft(frames * _window(), axis=1)
+        from scipy.fft import rfft  # as in ``fingerprints.py``
+
+        spectrum = rfft(frames * _window(), axis=1)
         power = spectrum.real**2 + spectrum.imag**2
         floor = 10 ** (ROUNDING / 10) * _energy()
         sounding = power[power.mean(axis=1) > 2 * floor]
