@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import auricle
@@ -19,7 +20,7 @@ from auricle.core.errors import AuricleError
 from auricle.data.checks.findings import KINDS
 from auricle.data.checks.report import CheckReport
 from auricle.data.synthetic.corpus import make_corpus
-from helpers.faulty_sounds import clean_sound, write, write_clean_folder, write_faulty_folder
+from helpers.faulty_sounds import RATE, clean_sound, write, write_clean_folder, write_faulty_folder
 from helpers.paths import SHARED
 from helpers.patience import PATIENCE
 
@@ -225,9 +226,10 @@ def test_a_second_check_measures_changed_files_alone(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_killed_check_goes_on_where_it_was(tmp_path):
+def test_a_killed_check_goes_on_where_it_was(programs, tmp_path):
     for number in range(80):
-        write(tmp_path / f"sounds/{number}.wav", clean_sound(number, 3.0))
+        noise = np.random.default_rng(number).uniform(-0.5, 0.5, 3 * RATE).astype(np.float32)
+        write(tmp_path / f"sounds/{number}.wav", noise)
     command = [
         sys.executable,
         "-m",
@@ -249,7 +251,9 @@ def test_a_killed_check_goes_on_where_it_was(tmp_path):
         process.send_signal(signal.SIGKILL)
     kept = journal.read_bytes().count(b"\n")
     assert 3 <= kept < 80
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(
+        [programs / "python", *command[1:]], cwd=tmp_path, capture_output=True, text=True, env=os.environ
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["usable"] == 80
     assert len({json.loads(line)["id"] for line in journal.read_text().splitlines()}) == 80

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -93,8 +92,8 @@ def test_a_file_that_was_asked_for_is_where_the_score_is(sounds, here, tmp_path,
     assert not list(here.glob("auricle-score-*"))
 
 
-def test_a_score_is_kept_where_it_cannot_be_printed(sounds, here, tmp_path):
-    words = [sys.executable, "-m", "auricle", *command(sounds, tmp_path)]
+def test_a_score_is_kept_where_it_cannot_be_printed(sounds, here, programs, tmp_path):
+    words = [programs / "auricle", *command(sounds, tmp_path)]
     with open("/dev/full", "w") as full:
         subprocess.run(words, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, env=os.environ)
     assert ("logmel-stats", "logistic") in rows(tmp_path / "cache/results.sqlite")

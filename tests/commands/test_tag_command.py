@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 
 import pytest
 
@@ -109,10 +108,10 @@ def test_a_second_command_in_the_folder_is_told_who_holds_it(night, model, tmp_p
     assert not (tmp_path / "out" / "tags.jsonl").exists()
 
 
-def test_two_commands_at_once_write_every_recording_once(tmp_path, model):
+def test_two_commands_at_once_write_every_recording_once(tmp_path, model, programs):
     for number in range(30):
         write_sound(tmp_path / "in" / f"{number:02d}.wav", tone(0.2, RATE, 100.0 + number), RATE)
-    words = [sys.executable, "-m", "auricle", "tag", "in", "--model", model, "--out", "out", "--quiet"]
+    words = [programs / "auricle", "tag", "in", "--model", model, "--out", "out", "--quiet"]
     both = [subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
     errors = [process.communicate(timeout=PATIENCE)[1].decode() for process in both]
     codes = sorted(process.returncode for process in both)
@@ -210,8 +209,8 @@ def test_a_full_disk_is_one_line_and_what_is_finished_is_kept(night, model, tmp_
     assert sorted(names) == sorted(map(str, night.iterdir()))
 
 
-def test_a_full_standard_output_ends_the_command(night, model):
-    words = [sys.executable, "-m", "auricle", "tag", str(night), "--model", model, "--csv", "--quiet"]
+def test_a_full_standard_output_ends_the_command(night, model, programs):
+    words = [programs / "auricle", "tag", str(night), "--model", model, "--csv", "--quiet"]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
