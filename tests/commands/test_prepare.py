@@ -194,7 +194,7 @@ def test_ids_stay_inside_the_store_and_have_different_files():
     assert (keys["d"], keys["e.1.ogg"]) == ("d.npy", "e.1.npy")
 
 
-def test_a_killed_run_continues_without_repeating_finished_work(tmp_path, programs):
+def test_a_killed_run_continues_without_repeating_finished_work(tmp_path):
     """SIGKILL in the middle of a run with two processes, then again with one: the number of processes is no setting."""
     write_sounds(tmp_path / "audio", 400, seconds=1.0, rate=44100)
     out = tmp_path / "out"
@@ -218,9 +218,7 @@ def test_a_killed_run_continues_without_repeating_finished_work(tmp_path, progra
     before = times(out)
     assert 40 <= len(before) < 400
     assert not (out / "manifest.csv").exists()
-    done = subprocess.run(
-        [programs / "python", *command[1:], "1", "--json"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, "1", "--json"], capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     after = times(out)
     assert (answer["skipped"], answer["done"]) == (len(before), 400 - len(before))
