@@ -186,22 +186,23 @@ def test_too_few_clips_for_one_update_are_refused_in_numbers(data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_second_process_on_one_run_is_told_who_trains_and_changes_nothing(data, tmp_path):
+def test_a_second_process_on_one_run_is_told_who_trains_and_changes_nothing(data, tmp_path, programs):
     out = tmp_path / "run"
     first = start(flags(data, out, epochs=100_000, workers=2))
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").stat().st_size > 2000, first)
     commands = (out / "command.txt").read_text()
-    second = start(["pretrain", "--continue", str(out)])
+    quick = str(programs / "python")
+    second = start(["pretrain", "--continue", str(out)], quick)
     _, words = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2
     assert f"the run {out} is in use by process {first.pid} on" in words
     assert "wait until that has ended" in words
     assert (out / "command.txt").read_text() == commands
-    third = start(flags(data, out, epochs=3))
+    third = start(flags(data, out, epochs=3), quick)
     assert third.wait(timeout=PATIENCE) == 2
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    again = start(["pretrain", "--continue", str(out), "--allow", "stop_at", "--stop-at", "1"])
+    again = start(["pretrain", "--continue", str(out), "--allow", "stop_at", "--stop-at", "1"], quick)
     _, words = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, words
 
@@ -230,8 +231,15 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize("size", [3_000, 20_000, 90_000])  # the description, the weights, the optimiser do not fit
-def test_a_disk_that_takes_no_checkpoint_ends_the_run_in_one_line_and_it_goes_on(data, tmp_path, size):
-    line = [sys.executable, "-c", LIMITED, str(size), *flags(data, tmp_path / "run", checkpoint_steps=2), "--quiet"]
+def test_a_disk_that_takes_no_checkpoint_ends_the_run_in_one_line_and_it_goes_on(data, tmp_path, programs, size):
+    line = [
+        str(programs / "python"),
+        "-c",
+        LIMITED,
+        str(size),
+        *flags(data, tmp_path / "run", checkpoint_steps=2),
+        "--quiet",
+    ]
     done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert "File too large; make room there" in done.stderr
@@ -339,10 +347,10 @@ def fresh_objective(settings):
         return method_of(settings).build(settings, open_clips(settings, ranks))
 
 
-def start(words: list[str]) -> subprocess.Popen:
+def start(words: list[str], python: str = sys.executable) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "auricle", *words, "--quiet"],
+        [python, "-m", "auricle", *words, "--quiet"],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
