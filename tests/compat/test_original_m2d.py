@@ -36,6 +36,7 @@ from helpers.original_m2d import (
 )
 from helpers.patience import PATIENCE
 from helpers.sounds import write_sounds
+from helpers.torchrun import torchrun
 
 LINES = re.compile(r"^\s*((?:\w+=\S+ )*(?:python|torchrun|bash) .*\S)", re.MULTILINE)
 
@@ -135,11 +136,9 @@ def test_torchrun_in_front_starts_the_processes_it_names(here, capfd):
 
 
 @pytest.mark.slow
-def test_the_command_runs_under_torchrun(here):
+def test_the_command_runs_under_torchrun(here, programs):
     line = toy("python train_audio.py --dataset data/files_icbhi2017.csv --output_dir out")[1:]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "auricle"]
-    done = subprocess.run([*launcher, "original", "m2d", *line], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = torchrun(programs, "-m", "auricle", "original", "m2d", *line)
     assert json.loads((here / "out" / "environment.json").read_text())["world"] == 2
     assert done.stderr.count("there is no GPU") == 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -228,8 +227,8 @@ for _ in range(5):
 """
 
 
-def test_two_processes_at_once_do_not_disturb_each_other(manifest, cache):
-    command = [sys.executable, "-c", WRITER, str(manifest.root), str(cache.folder)]
+def test_two_processes_at_once_do_not_disturb_each_other(manifest, cache, programs):
+    command = [str(programs / "python"), "-c", WRITER, str(manifest.root), str(cache.folder)]
     here = TESTS
     writers = [subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for writer in writers:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pytest
@@ -146,14 +149,14 @@ def test_a_fault_of_one_task_is_said_and_counted_and_the_rest_is_measured(place,
     assert kept["whole"].score > 0.6
 
 
-def test_an_encoder_that_gives_nan_is_refused_by_every_adapter(place, here):
+def test_an_encoder_that_gives_nan_is_refused_by_every_adapter(place, here, programs):
     encoder = m2d(pools="frames").with_classes(3, classes=[(name, name) for name in CLASSES])
     encoder.patch_embed.proj.weight.data.fill_(3e38)  # finite, and its products are not
     save_encoder(encoder, here / "nan.safetensors")
     line = command(place, "every.yaml", here / "r.sqlite")
     line[line.index("--model") + 1] = str(here / "nan.safetensors")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", TESTS, place)))}
-    words = [sys.executable, "-m", "auricle", *line, "--json"]
+    words = [str(programs / "auricle"), *line, "--json"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     reasons = json.loads(done.stdout)["absent"]
@@ -164,21 +167,41 @@ def test_an_encoder_that_gives_nan_is_refused_by_every_adapter(place, here):
     assert not rows(here)
 
 
+def fork(line: list[str]) -> tuple[multiprocessing.Process, TextIO]:
+    """Run a command line in a fork of this process; return the fork, and what it writes to standard output."""
+    out, to = os.pipe()
+
+    def run() -> None:
+        with (
+            open(to, "w") as stdout,
+            open(os.devnull, "w") as nowhere,
+            redirect_stdout(stdout),
+            redirect_stderr(nowhere),
+        ):
+            sys.exit(main(line))
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    os.close(to)
+    return process, open(out)
+
+
 @pytest.mark.slow
 def test_a_suite_that_is_killed_after_any_work_goes_on_and_repeats_none(place, here):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", TESTS, place)))}
-    tasks = ["few", "hear", "words", "captions"]
-    line = [sys.executable, "-m", "auricle", *command(place, "every.yaml", here / "r.sqlite"), "--tasks", *tasks]
+    line = [*command(place, "every.yaml", here / "r.sqlite"), "--tasks", "few", "hear", "words", "captions"]
     starts = before = 0
     while True:
-        process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process, said = fork(line)
         starts += 1
-        new = (output for output in process.stdout if " · " in output and "--again" not in output)
-        if next(new, None) is None:  # all works were there, and the process ended by itself
-            assert process.wait() == 0
-            break
-        process.send_signal(signal.SIGKILL)  # right after a work was reported: in the next one
-        process.wait()
+        with said:
+            new = (output for output in said if " · " in output and "--again" not in output)
+            if next(new, None) is None:  # all works were there, and the process ended by itself
+                process.join()
+                assert process.exitcode == 0
+                break
+            process.kill()  # right after a work was reported: in the next one
+            process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert len(rows(here)) > before
         before = len(rows(here))
     works = [(row.task, row.protocol, row.metric) for row in rows(here)]

@@ -16,17 +16,17 @@ from helpers.patience import PATIENCE
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")]
 
 
-def worker(mode: str, folder, number: int) -> dict:
+def worker(programs, mode: str, folder, number: int) -> dict:
     """What ``helpers.indexes`` prints as a script."""
-    command = [sys.executable, "-m", "helpers.indexes", mode, str(folder), str(number)]
+    command = [str(programs / "python"), "-m", "helpers.indexes", mode, str(folder), str(number)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, env=environment)
     assert result.returncode == 0
     return json.loads(result.stdout)
 
 
-def test_thirty_kills_lose_nothing_and_the_index_becomes_that_of_one_run(tmp_path):
-    told = worker("killed", tmp_path, 30)
+def test_thirty_kills_lose_nothing_and_the_index_becomes_that_of_one_run(tmp_path, programs):
+    told = worker(programs, "killed", tmp_path, 30)
     assert told["kills"] == 30
     assert told["acknowledged"] > 0
     fill(tmp_path / "INDEX", tmp_path / "sounds")
@@ -36,10 +36,10 @@ def test_thirty_kills_lose_nothing_and_the_index_becomes_that_of_one_run(tmp_pat
     assert len(index.store) == len(index)  # vectors of killed processes are removed
 
 
-def test_three_processes_fill_one_index_and_read_each_recording_once(tmp_path):
+def test_three_processes_fill_one_index_and_read_each_recording_once(tmp_path, programs):
     for number in range(24):
         recording(tmp_path / "sounds" / f"{number}.wav", 1.0, 200.0 + 10 * number, number)
-    reports = worker("together", tmp_path, 3)["reports"]
+    reports = worker(programs, "together", tmp_path, 3)["reports"]
     assert sum(report["new"] for report in reports) == 24
     assert all(report["new"] + report["others"] == 24 for report in reports)
     assert len(content(tmp_path / "INDEX")) == 24 * 3

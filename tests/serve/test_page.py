@@ -58,7 +58,7 @@ def recordings_in(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory, programs):
     """A server with recordings, a model and an index of them."""
     folder = tmp_path_factory.mktemp("world")
     recordings_in(folder / "sounds")
@@ -70,7 +70,7 @@ def world(tmp_path_factory):
     index_recordings(index)
     words = [str(folder / "sounds"), "--model", model, "--index", index.out, "--state", str(folder / "state")]
     words += ["--weights", weights] if weights else []
-    with RunningServer(words, folder / "errors.txt") as server:
+    with RunningServer(words, folder / "errors.txt", python=programs / "python") as server:
         server.sounds = sorted((folder / "sounds").iterdir())
         yield server
 

@@ -41,14 +41,14 @@ def test_the_pages_of_fastapi_that_load_scripts_from_elsewhere_are_off(tmp_path)
 
 
 @pytest.mark.slow
-def test_requests_drawn_from_the_description_meet_no_fault(tmp_path):
+def test_requests_drawn_from_the_description_meet_no_fault(tmp_path, programs):
     """More of them: AURICLE_SCHEMATHESIS=50 python -m pytest tests/serve/test_schema.py"""
     pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install schemathesis==4.32.5")
     settings = make_world(tmp_path)
     index = str(tmp_path / "index")
     index_recordings(IndexConfig(settings["folders"], index, settings["model"][0], window=2.0, min_score=0.0))
     words = [*settings["folders"], "--model", *settings["model"], "--state", settings["state"], "--index", index]
-    with RunningServer([*words, "--queue", "1000"], tmp_path / "log.txt") as server:
+    with RunningServer([*words, "--queue", "1000"], tmp_path / "log.txt", python=programs / "python") as server:
         ids = ids_of(server.client)
         job = finished(server.client, server.client.post("/api/tag", json={"recordings": ids}).json())
         known = {"recording": ids, "recordings": [ids], "job": [job["id"]], "label": CLASSES, "model": ["tagger"]}

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -157,9 +156,9 @@ def test_a_job_goes_on_when_nobody_watches_it(server):
     assert finished(server.client, job)["state"] == "done"
 
 
-def test_a_port_in_use_is_told_before_a_model_is_loaded(server, world):
+def test_a_port_in_use_is_told_before_a_model_is_loaded(server, world, programs):
     _, folder = world
-    line = [sys.executable, "-m", "auricle", "serve", "--model", "nobody", "--state", str(folder / "other")]
+    line = [str(programs / "auricle"), "serve", "--model", "nobody", "--state", str(folder / "other")]
     answer = subprocess.run([*line, "--port", str(server.port)], capture_output=True, text=True, timeout=PATIENCE)
     assert answer.returncode == 2
     assert answer.stderr == (
@@ -167,9 +166,9 @@ def test_a_port_in_use_is_told_before_a_model_is_loaded(server, world):
     )
 
 
-def test_a_second_server_on_the_same_state_is_refused(server, world):
+def test_a_second_server_on_the_same_state_is_refused(server, world, programs):
     settings, _ = world
-    line = [sys.executable, "-m", "auricle", "serve", *words_of(settings), "--port", "auto"]
+    line = [str(programs / "auricle"), "serve", *words_of(settings), "--port", "auto"]
     answer = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
     assert answer.returncode == 2
     assert "is in use by process" in answer.stderr
