@@ -14,6 +14,8 @@ from helpers.patience import PATIENCE
 from helpers.sounds import tone, write_sound
 from helpers.tagging import LoudestBand
 
+pytestmark = pytest.mark.xdist_group("pages of reports")  # each file is made, and opened in a browser, once
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:

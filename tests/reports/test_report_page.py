@@ -11,6 +11,8 @@ from auricle.reports.page import build_report
 from helpers.patience import PATIENCE
 from helpers.report_runs import CLASSES, make_run, make_sounds
 
+pytestmark = pytest.mark.xdist_group("pages of reports")  # each file is made, and opened in a browser, once
+
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory) -> Path:

@@ -18,6 +18,8 @@ from helpers.sounds import tone, write_sound
 
 SCORES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
+pytestmark = pytest.mark.xdist_group("pages of reports")  # each file is made, and opened in a browser, once
+
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory) -> Path:

@@ -12,6 +12,8 @@ from helpers.chromium import watch
 from helpers.patience import PATIENCE
 from helpers.tone_index import ToneIndex, make_tone_index
 
+pytestmark = pytest.mark.xdist_group("pages of reports")  # each file is made, and opened in a browser, once
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> ToneIndex:
