@@ -21,9 +21,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the pages of the documentation: they take minutes, one after the other, and would run alone at the end."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let workers take groups of tests in the order of the files, not those of most tests first: see the next function."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests, and keep those that share what is made once on one worker.
+
+    The pages of the documentation come first: they take minutes, and would run alone at the end. Tests of a module that has
+    fixtures of its own are one group, or every worker would make what the fixtures make.
+    """
     items.sort(key=lambda item: item.path.name != "test_docs_run.py")
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        found = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
+        shares = any(fixture.scope == "module" for fixtures in found for fixture in fixtures)
+        if shares and not any(item.iter_markers("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
 
 
 def pytest_collection_finish() -> None:

@@ -298,14 +298,14 @@ for i in range(int(sys.argv[3])):
 """
 
 
-def writer(folder, name: str, appends: int) -> subprocess.Popen:
-    command = [sys.executable, "-c", WRITER, str(folder), name, str(appends)]
+def writer(programs, folder, name: str, appends: int) -> subprocess.Popen:
+    command = [str(programs / "python"), "-c", WRITER, str(folder), name, str(appends)]
     return subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
-def test_two_processes_append_at_once(tmp_path):
-    writers = [writer(tmp_path / "store", name, 15) for name in ("first", "second")]
+def test_two_processes_append_at_once(tmp_path, programs):
+    writers = [writer(programs, tmp_path / "store", name, 15) for name in ("first", "second")]
     for process in writers:
         _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
@@ -319,10 +319,10 @@ def test_two_processes_append_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_writer_loses_nothing_that_was_acknowledged_and_the_next_continues(tmp_path):
+def test_a_killed_writer_loses_nothing_that_was_acknowledged_and_the_next_continues(tmp_path, programs):
     folder, acknowledged = tmp_path / "store", set()
     for life in range(4):
-        process = writer(folder, f"life {life}", 10**6)
+        process = writer(programs, folder, f"life {life}", 10**6)
         for _ in range(4 + 3 * life):
             acknowledged.add(process.stdout.readline().rstrip("\n"))
         time.sleep(0.003 * life)
