@@ -38,7 +38,7 @@ def clicks(folder, count=8):
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grown")
-    sounds, model = labelled_sounds(folder / "sounds", 8, 0.3), weight_file(folder)
+    sounds, model = labelled_sounds(folder / "sounds", 8, 0.3), weight_file(folder, "m2d")
     auricle.finetune(sounds, model=model, out=folder / "first", how="full", device="cpu", workers=0, quiet=True)
     return {"folder": folder, "new": clicks(folder / "new"), "first": folder / "first", "sounds": sounds}
 

@@ -116,8 +116,10 @@ def test_a_training_that_takes_too_long_is_not_begun(many, model, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_auto_trains_the_whole_network_too_and_keeps_what_is_clearly_better(many, model, tmp_path):
-    result = auricle.finetune(many, model=model, out=tmp_path / "run", device="cpu", workers=0, quiet=True)
+def test_auto_trains_the_whole_network_too_and_keeps_what_is_clearly_better(many, tmp_path):
+    result = auricle.finetune(
+        many, model=weight_file(tmp_path, "m2d"), out=tmp_path / "run", device="cpu", workers=0, quiet=True
+    )
     trial = result.detector["trials"][-1]
     assert trial["head"] == "full"
     assert trial["clips"] == 20
@@ -137,7 +139,7 @@ def test_a_network_that_gains_clearly_stays_and_another_one_is_removed(model, tm
     uneven = labelled_sounds(tmp_path / "sounds", 20, 0.3)
     for i in range(8):
         (uneven / "tone" / f"{i}.wav").unlink()
-    config = settings(uneven, tmp_path / "run", model)
+    config = settings(uneven, tmp_path / "run", model, heads=("linear",))
     fitted = fit_frozen(open_frozen(config, quiet=True), quiet=True)
     selection = fitted.detector.selection
     weak = replace(selection, kept=replace(selection.kept, choice=FrozenHead("linear", 1e-9)))
@@ -149,7 +151,7 @@ def test_a_network_that_gains_clearly_stays_and_another_one_is_removed(model, tm
     assert not rivalry.kept
     assert not (tmp_path / "run").exists()
 
-    fast = {"lr": 1e-3, "layer_decay": 1.0, "batch_size": 8, "epochs": 30, "fixed_norms": False, "norm_warmup": True}
+    fast = {"lr": 2e-3, "layer_decay": 1.0, "batch_size": 8, "epochs": 15, "fixed_norms": False, "norm_warmup": True}
     able = Plan(with_values(config, values | fast), 1.0)
     rivalry = try_whole_network(able, fitted, finetune_run, quiet=True)
     assert rivalry.kept

@@ -135,12 +135,12 @@ def embed(config: EmbedConfig, *, quiet: bool = False) -> EmbedResult:
     Raises:
         AuricleError: for a wrong source, model or setting, and for an output of other clips or settings.
     """
-    from auricle.core.devices import tune_allocator
-    from auricle.inference.embedder import Embedder
+    with _manifest(config) as manifest:  # before PyTorch is imported: a wrong source is said at once
+        from auricle.core.devices import tune_allocator
+        from auricle.inference.embedder import Embedder
 
-    tune_allocator()
-    model, weights = _open_model(config)
-    with _manifest(config) as manifest:
+        tune_allocator()
+        model, weights = _open_model(config)
         embedder = Embedder(model, weights=weights, settings=config.settings, level=config.level)
         make_folder(Path(config.out).parent, "choose another --out")
         write = _to_store if config.to_store or config.corpus.share else _to_file
