@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pytest
@@ -21,6 +17,7 @@ from auricle.evaluation.results import ResultsStore
 from auricle.hub.weight_file import save_encoder
 from helpers.encoders import m2d
 from helpers.evaluation_data import CLASSES, corpus, table
+from helpers.forks import fork
 from helpers.paths import ROOT, TESTS
 from helpers.sounds import write_sound
 
@@ -165,25 +162,6 @@ def test_an_encoder_that_gives_nan_is_refused_by_every_adapter(place, here, prog
         assert "not expected" not in reason, (name, reason)
         assert "finite" in reason or "NaN" in reason, (name, reason)
     assert not rows(here)
-
-
-def fork(line: list[str]) -> tuple[multiprocessing.Process, TextIO]:
-    """Run a command line in a fork of this process; return the fork, and what it writes to standard output."""
-    out, to = os.pipe()
-
-    def run() -> None:
-        with (
-            open(to, "w") as stdout,
-            open(os.devnull, "w") as nowhere,
-            redirect_stdout(stdout),
-            redirect_stderr(nowhere),
-        ):
-            sys.exit(main(line))
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    os.close(to)
-    return process, open(out)
 
 
 @pytest.mark.slow

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -21,6 +17,7 @@ from auricle.hub.weight_file import save_encoder
 from auricle.metrics.table import METRICS
 from helpers.encoders import m2d
 from helpers.evaluation_data import corpus, table
+from helpers.forks import fork
 from helpers.sounds import write_sound
 
 
@@ -99,14 +96,14 @@ def test_changed_labels_or_settings_are_another_work(data, tmp_path, capsys):
 
 
 def test_a_suite_that_was_killed_goes_on(data, tmp_path):
-    environment = os.environ | {"AURICLE_CACHE": str(tmp_path / "cache")}
-    line = [sys.executable, "-m", "auricle", "evaluate", "--suite", str(data / "toy.yaml"), "--model", *models(data)]
     store = ResultsStore(tmp_path / "cache/results.sqlite")
-    process = subprocess.Popen([*line, "--quiet", "--no-baselines"], env=environment, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not store.select():
+    line = ["evaluate", "--suite", str(data / "toy.yaml"), "--model", *models(data), "--quiet", "--no-baselines"]
+    process, said = fork(line)
+    while process.is_alive() and not store.select():
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
+    said.close()
     before = store.select()
     assert before
     assert evaluate(data, *models(data)) == 1
@@ -116,7 +113,7 @@ def test_a_suite_that_was_killed_goes_on(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_processes_give_the_same_scores(data, tmp_path, capsys):
+def test_several_processes_give_the_same_scores(data, quick_workers, capsys):
     scores = []
     for options in (("--parallel", "2"), ("--again",)):
         assert evaluate(data, *models(data), "--tasks", "tones", "--json", *options) == 0

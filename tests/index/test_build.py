@@ -244,7 +244,9 @@ def test_a_stopped_run_continues_within_a_recording_and_finds_the_same_events(ou
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_within_long_recordings_leaves_each_window_once(out, tmp_path, monkeypatch):
+def test_a_worker_that_is_killed_within_long_recordings_leaves_each_window_once(
+    out, quick_workers, tmp_path, monkeypatch
+):
     for number, hertz in enumerate((300.0, 500.0, 700.0)):
         recording(tmp_path / "sounds" / f"{number}.wav", 10.0, hertz)
     fill(tmp_path / "whole", tmp_path / "sounds", corpus=ExecutorSettings(executor="local"))
