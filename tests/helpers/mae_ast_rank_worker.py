@@ -1,8 +1,12 @@
-"""Run by ``torchrun``: one step of a tiny MAE-AST on this rank's clips; rank 0 writes gradients, statistics and the log."""
+"""Run by ``torchrun``: one step of a tiny MAE-AST on this rank's clips; rank 0 writes gradients, statistics and the log.
+
+``mae_ast_rank_worker.py FOLDER PRESET…`` leaves FOLDER/PRESET.safetensors of each.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -31,12 +35,13 @@ def step(preset: str, ranks: DistContext) -> dict[str, Tensor]:
     return {**found, **{f"log.{name}": torch.tensor(value) for name, value in means.items()}}
 
 
-def main(out: str, preset: str) -> None:
+def main(folder: str, *presets: str) -> None:
     torch.set_num_threads(1)
     with dist_context("cpu") as ranks:
-        found = step(preset, ranks)
-        if ranks.is_main:
-            save_file(found, out)
+        for preset in presets:
+            found = step(preset, ranks)
+            if ranks.is_main:
+                save_file(found, Path(folder, f"{preset}.safetensors"))
 
 
 if __name__ == "__main__":

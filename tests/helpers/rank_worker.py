@@ -1,8 +1,12 @@
-"""Run by ``torchrun``: one step of a batch-norm network on this rank's share of a batch; rank 0 writes what came out."""
+"""Run by ``torchrun``: one step of a batch-norm network on this rank's share of a batch; rank 0 writes what came out.
+
+``rank_worker.py FOLDER KIND…`` leaves FOLDER/KIND.safetensors of each.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -67,19 +71,20 @@ def step(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return loss.detach()
 
 
-def main(out: str, mode: str) -> None:
+def main(folder: str, *kinds: str) -> None:
     torch.set_num_threads(1)
     with dist_context("cpu") as ranks:
-        if mode == "die" and ranks.rank == 1:
+        if kinds == ("die",) and ranks.rank == 1:
             raise RuntimeError("rank 1 has a bad day")
-        net = network(mode)
-        wrapped = ranks.wrap(net, unused=mode == "mn")
-        x, y = (part.chunk(ranks.world)[ranks.rank] for part in data(mode))
-        loss = ranks.mean({"loss": float(step(wrapped, x, y))})["loss"]
-        if ranks.is_main:
-            found = {f"grad.{name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
-            found |= {f"buffer.{name}": value.float() for name, value in net.named_buffers()}
-            save_file({**found, "loss": torch.tensor(loss)}, out)
+        for kind in kinds:
+            net = network(kind)
+            wrapped = ranks.wrap(net, unused=kind == "mn")
+            x, y = (part.chunk(ranks.world)[ranks.rank] for part in data(kind))
+            loss = ranks.mean({"loss": float(step(wrapped, x, y))})["loss"]
+            if ranks.is_main:
+                found = {f"grad.{name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
+                found |= {f"buffer.{name}": value.float() for name, value in net.named_buffers()}
+                save_file({**found, "loss": torch.tensor(loss)}, Path(folder, f"{kind}.safetensors"))
 
 
 if __name__ == "__main__":

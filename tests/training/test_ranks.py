@@ -22,7 +22,27 @@ from helpers.rank_worker import data, network, step
 from helpers.torchrun import torchrun
 from helpers.training_runs import config, flags, prepared
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ranks")]  # each program is launched once
+
+WORKER, MAE_AST_WORKER = (str(TESTS / "helpers" / f"{name}.py") for name in ("rank_worker", "mae_ast_rank_worker"))
+KINDS = ("small", "mn", "standardised")
+PRESETS = ("patch-chunk", "frame-random", "ssast-patch")
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory, programs):
+    """What two ranks found of each of ``KINDS``, in files."""
+    folder = tmp_path_factory.mktemp("steps")
+    torchrun(programs, WORKER, str(folder), *KINDS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mae_ast_steps(tmp_path_factory, programs):
+    """What two ranks found of each of ``PRESETS``, in files."""
+    folder = tmp_path_factory.mktemp("presets")
+    torchrun(programs, MAE_AST_WORKER, str(folder), *PRESETS)
+    return folder
 
 
 def test_two_ranks_pretrain_as_one_with_the_double_batch(tmp_path, programs):
@@ -66,10 +86,9 @@ def test_two_ranks_learn_labels_as_one_with_the_double_batch(tmp_path, programs)
     assert scores[1] == pytest.approx(scores[0], rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["small", "mn", "standardised"])
-def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(tmp_path, kind, programs):
-    torchrun(programs, str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), kind)
-    two = load_file(tmp_path / "out.safetensors")
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(steps, kind):
+    two = load_file(steps / f"{kind}.safetensors")
     net = network(kind)
     loss = step(net, *data(kind))
     torch.testing.assert_close(two["loss"], loss, rtol=1e-5, atol=0)
@@ -81,11 +100,10 @@ def test_batch_norm_and_standardised_features_see_the_batch_of_all_ranks(tmp_pat
         torch.testing.assert_close(two[f"buffer.{name}"], value.float(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("preset", ["patch-chunk", "frame-random", "ssast-patch"])
-def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset, programs):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_two_ranks_of_mae_ast_equal_one(mae_ast_steps, preset):
     """With masks per clip, equal lengths and no dropout; the input's statistics are those of both ranks' clips."""
-    torchrun(programs, str(TESTS / "helpers" / "mae_ast_rank_worker.py"), str(tmp_path / "out.safetensors"), preset)
-    two = load_file(tmp_path / "out.safetensors")
+    two = load_file(mae_ast_steps / f"{preset}.safetensors")
     one = mae_ast_rank_worker.step(preset, DistContext(0, 1, torch.device("cpu")))
     assert two.keys() == one.keys()
     for name, value in one.items():
@@ -96,8 +114,6 @@ def test_two_ranks_of_mae_ast_equal_one(tmp_path, preset, programs):
 
 def test_the_error_of_a_failed_rank_ends_the_run(tmp_path, programs):
     """It does not leave the other rank waiting: that would outlast the patience of ``torchrun``."""
-    done = torchrun(
-        programs, str(TESTS / "helpers" / "rank_worker.py"), str(tmp_path / "out.safetensors"), "die", expect=None
-    )
+    done = torchrun(programs, WORKER, str(tmp_path), "die", expect=None)
     assert done.returncode != 0
     assert "rank 1 has a bad day" in done.stderr
