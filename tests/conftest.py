@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from multiprocessing import spawn
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,25 +25,41 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let workers take groups of tests in the order of the files, not those of most tests first: see the next function."""
+    """Let workers take tests in the order of the files, not those of the largest file first."""
     config.option.loadscopereorder = False
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests, and keep those that share what is made once on one worker.
-
-    The pages of the documentation come first: they take minutes, and would run alone at the end. Tests of a module that has
-    fixtures of its own are one group, or every worker would make what the fixtures make.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the pages of the documentation: they take minutes, one after the other, and would run alone at the end."""
     items.sort(key=lambda item: item.path.name != "test_docs_run.py")
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        found = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
-        shares = any(fixture.scope == "module" for fixtures in found for fixture in fixtures)
-        if shares and not any(item.iter_markers("xdist_group")):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep tests that share what is made once on one worker: those of a file with fixtures of its own, and of a named group.
+
+    With ``--dist loadgroup``, whose own scheduler (pytest-xdist 3.8 with pytest 9) does not see the groups.
+    """
+    if config.option.dist != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWhatIsShared(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return shared_by_file(config.rootpath / file) or nodeid
+
+    return ByWhatIsShared(config, log)
+
+
+@functools.cache
+def shared_by_file(file: Path) -> str | None:
+    """Return the name of what the tests of a file share; None if they can run anywhere."""
+    text = file.read_text(encoding="utf-8")
+    named = re.search(r"xdist_group\(\"(.+?)\"\)", text)
+    if named:
+        return named[1]
+    return str(file) if 'scope="module"' in text else None
 
 
 def pytest_collection_finish() -> None:
