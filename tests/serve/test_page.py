@@ -282,6 +282,7 @@ def test_every_view_is_accessible_and_fits_the_screen(page, theme, width):
         page.set_viewport_size({"width": width, "height": 850})
         go(page, view)
         page.wait_for_load_state("networkidle")
+        until(page, "!document.querySelector('[aria-busy=true]')")  # pale while it searches
         problems += [f"{view}: {problem}" for problem in accessibility_problems(page)]
         for narrower in (width, 800) if width > 800 else (width,):
             page.set_viewport_size({"width": narrower, "height": 850})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from auricle.audio.write import encode_audio
 from auricle.index.build import index_recordings
 from auricle.index.config import IndexConfig
 from helpers.serving import client_of, make_tagger
@@ -52,6 +54,14 @@ def test_what_sounds_alike_is_found_and_the_example_itself_is_not(client):
     assert best["similarity"] > 0.9
     assert client.get(f"/api/recordings/{best['recording']}").json()["name"] == best["name"]
     assert best["time"].startswith("2024-06-0")
+
+
+def test_notes_about_an_example_say_its_name_and_not_where_it_is(client):
+    silent = encode_audio(np.zeros(64000, np.float32), 16000, ".wav")
+    sent = client.post("/api/recordings", files=[("files", ("quiet.wav", silent))]).json()["files"][0]["recording"]
+    notes = search(client, examples=[{"recording": sent["id"], "start": 0.0, "end": 2.0}])["notes"]
+    assert any(note.startswith("quiet.wav@0-2: digital silence") for note in notes)
+    assert not any("/" in note for note in notes)
 
 
 def test_a_span_of_the_index_is_an_example_and_counter_examples_change_the_order(client):

@@ -79,9 +79,10 @@ def example_of(service: Service, example: ExampleRequest) -> Example:
         raise Refusal(415, recording.error)
     path = service.paths_of(recording)[0]
     if example.start is None or example.end is None:
-        return SoundExample(path)
+        return SoundExample(path, name=recording.name)
     check_span(recording, example.start, example.end)
-    return SoundExample(path, example.start, min(example.end, recording.seconds or example.end))
+    start, end = example.start, min(example.end, recording.seconds or example.end)
+    return SoundExample(path, start, end, f"{recording.name}@{start:.12g}-{end:.12g}")
 
 
 def filter_of(filters: FiltersRequest) -> SpanFilter:
