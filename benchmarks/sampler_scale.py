@@ -1,6 +1,6 @@
 """What a rank needs before its first batch of a corpus of millions of clips in shards: time and memory.
 
-    python -m benchmarks.sampler_scale [--rows 500000 1000000 2000000] [--json]
+    python -m benchmarks.sampler_scale [--rows 500000 1000000 2000000] [--json] [--plot FILE.png]
 
 A manifest of shards of 2,000 clips (id, store, key, rate, num_samples, one to three of 527 labels, weight) is generated. A fresh
 process opens it, makes the data set and the key of the clips, and draws the order of an epoch shard by shard, uniformly and in
@@ -94,16 +94,42 @@ def measured_apart(rows: int) -> dict[str, Any]:
         return dict(json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout))
 
 
+def plot(rows: list[int], found: list[dict[str, Any]], path: Path) -> None:
+    """Draw processor seconds by part, and the peak memory, over the number of rows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (times, memory) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    millions = [number / 1e6 for number in rows]
+    for name in [name for name, part in found[0].items() if isinstance(part, list)]:
+        seconds = [result[name][1] for result in found]
+        if max(seconds) > 0.3:
+            times.plot(millions, seconds, "o-", label=name, linewidth=2.5 if name == "all" else 1.2)
+    memory.plot(millions, [result["peak memory MiB"] for result in found], "o-")
+    times.set(ylabel="processor seconds")
+    times.legend(fontsize=7, frameon=False)
+    memory.set(ylabel="peak memory, MiB")
+    for axes in (times, memory):
+        axes.set(xlabel="million rows", xlim=(0, None), ylim=(0, None))
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=90)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[500_000, 1_000_000, 2_000_000])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, help="draw the seconds and the memory over the number of rows")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         print(json.dumps(measure(Path(args.measure))))
         return
     found = [measured_apart(rows) for rows in args.rows]
+    if args.plot:
+        plot(args.rows, found, args.plot)
     if args.json:
         print(json.dumps(found))
         return
