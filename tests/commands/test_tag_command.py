@@ -61,6 +61,16 @@ def test_text_has_no_windows_unless_they_are_asked_for(night, model, capsys):
         assert first[3] == "Events"
 
 
+def test_ctrl_c_while_an_answer_is_printed_says_how_to_go_on_too(night, model, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("auricle.cli.tag.TextPrinter.add", interrupted)
+    assert main(["tag", str(night), "--model", model, "--out", "out", "--quiet"]) == 130
+    assert "finished recordings are in out: run the same command again to continue" in capsys.readouterr().err
+    assert len((night.parent / "out" / "tags.jsonl").read_text().splitlines()) == 1
+
+
 def test_events_are_rows_with_the_time_of_day(night, model, capsys):
     out = printed(capsys, night, "--model", model, "--window", 1, "--threshold", 0.01, "--csv-events", "--only", "bird")
     rows = list(csv.DictReader(io.StringIO(out)))

@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
                     long += tagging.is_long(outcome)
                     sys.stdout.flush()
             bar.finish_step()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(tagging.stopped) from None
     finally:
         bar.close()
         printer.finish(failed)

@@ -81,6 +81,7 @@ class Tagging:
         detects: the tagger has thresholds, so results say what is detected.
         several_heads: results hold the answers of several heads.
         clip_seconds: mean length of the clips that a detector learnt from; None where it is not known.
+        stopped: what to say after Ctrl-C, which may come while an answer is made or while it is printed.
     """
 
     model: str
@@ -90,6 +91,7 @@ class Tagging:
     detects: bool = False
     several_heads: bool = False
     clip_seconds: float | None = None
+    stopped: str = "stopped"
 
     def is_long(self, result: FileTags) -> bool:
         """Return True for one answer about a recording that is far longer than the clips the detector learnt from."""
@@ -123,7 +125,17 @@ def tag(config: TagConfig) -> Tagging:
     detects = any(reader.detection for reader in tagger.readers.values())
     several = len(tagger.readers) > 1
     learnt = learnt_clip_seconds(config.model)
-    return Tagging(tagger.info.name, len(job.sources), job.outcomes(locks), job.listeners, detects, several, learnt)
+    kept = f"; finished recordings are in {config.out}: run the same command again to continue" if config.out else ""
+    return Tagging(
+        tagger.info.name,
+        len(job.sources),
+        job.outcomes(locks),
+        job.listeners,
+        detects,
+        several,
+        learnt,
+        stopped=f"stopped{kept}",
+    )
 
 
 def _lock_of(folder: Path, shard: CorpusShard | None) -> AbstractContextManager[None]:
@@ -237,16 +249,12 @@ class _TagJob:
         if not isinstance(executor, LocalExecutor):
             named = config.model or config.ensemble, config.weights or None
             make = partial(make_tag_worker, *named, config.settings, config.events, lengths)
-        try:
-            answers = executor.run(make, sources, lost_recording, lambda told: parts(*told))
-            for source, answer in zip(sources, answers, strict=True):
-                if self.folder:
-                    self.folder.add(source, answer.outcome, answer.stamp)
-                self._write_extras(source, answer.outcome)
-                yield answer.outcome
-        except KeyboardInterrupt:
-            where = f"; finished recordings are in {self.config.out}: run the same command again to continue"
-            raise KeyboardInterrupt(f"stopped{where if self.folder else ''}") from None
+        answers = executor.run(make, sources, lost_recording, lambda told: parts(*told))
+        for source, answer in zip(sources, answers, strict=True):
+            if self.folder:
+                self.folder.add(source, answer.outcome, answer.stamp)
+            self._write_extras(source, answer.outcome)
+            yield answer.outcome
 
     def _show_part(self, share: float, text: str) -> None:
         """Tell the listeners how much of a long recording is done."""
